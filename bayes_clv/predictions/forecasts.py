@@ -186,7 +186,7 @@ def predict(
         groups they need its columns (``clv.with_columns``); a group that it has not seen is allowed.
     horizon
         ``"52 weeks"``, or a bare number in the data's time unit, from the end of observation; of a posterior of
-        opportunities (``clv.fit("bg_bb", ...)``) their number.
+        opportunities (``clv.fit("bg_bb", ...)``) their number; ``"holdout"``, as long as the customers' holdout is.
     spending
         A posterior of ``clv.fit("gamma_gamma", ...)``, for money; customers with spend. The two are independent;
         when their numbers of draws differ, spending's are thinned evenly or repeated in turn.

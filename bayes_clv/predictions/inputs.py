@@ -29,6 +29,9 @@ from bayes_clv.problems import read_problem
 from bayes_clv.schema import CUSTOMER, UNSTATED, InputError, argument, stored
 from bayes_clv.units import duration
 
+# A horizon as long as the customers' holdout.
+HOLDOUT = "holdout"
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -93,7 +96,7 @@ def prepare(
     buying, customers
         A posterior, and customers of its kind.
     horizon
-        A duration, or a number in the data's time unit; a whole number of opportunities.
+        A duration, or a number in the data's time unit; a whole number of opportunities; "holdout", as long as that is.
     spending
         A posterior of a family of spend.
     draws, most
@@ -124,6 +127,13 @@ def prepare(
     check(customers)
     time_unit = shared_time_unit(buying, customers)
     length = math.inf
+    if isinstance(horizon, str) and horizon == HOLDOUT:
+        horizon = customers.attrs.get("holdout_duration")
+        if horizon is None:
+            raise InputError(
+                f"{argument('horizon', HOLDOUT)}, and the customers have none. Summarise the orders with "
+                f"{argument('holdout_until')}, or say how far, such as {argument('horizon', '52 weeks')}."
+            )
     if horizon is not None:
         length = whole_number(horizon, "opportunities") if discrete else duration(horizon, time_unit)
     refuse_other_end(posterior, customers)

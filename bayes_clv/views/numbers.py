@@ -28,9 +28,11 @@ def number(amount: Any) -> str:
 def about(count: float) -> str:
     """Return an expected number of purchases or customers as people say it: whole, below ten of two figures.
 
-    >>> about(1234.5), about(38.24), about(6.41), about(3.0), about(0.048)
-    ('1,234', '38', '6.4', '3', '0.048')
+    >>> about(1234.5), about(38.24), about(6.41), about(3.0), about(0.048), about(float("nan"))
+    ('1,234', '38', '6.4', '3', '0.048', '–')
     """
+    if not math.isfinite(count):
+        return "–"
     return f"{count:,.0f}" if abs(count) >= 10 or count == round(count) else f"{count:.2g}"
 
 

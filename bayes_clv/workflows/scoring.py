@@ -122,6 +122,7 @@ def score_run(
         if word is None:
             word = strict(_kept_word(told, run, settings, then, stages))
             kept.note(WORD, word)
+        del then
         record: dict[str, Any] = {
             "arguments": {name: plain(value) for name, value in fields_of(settings).items()},
             "versions": versions,

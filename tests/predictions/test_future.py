@@ -103,6 +103,10 @@ def test_a_horizon_may_be_a_number_or_carry_its_unit(buying, customers, future):
     days = predict(buying, customers, "273 days", seed=3)
     xr.testing.assert_identical(days, future)
     xr.testing.assert_identical(predict(buying, customers, 39, seed=3), future)
+    with pytest.raises(InputError, match="horizon='holdout', and the customers have none"):
+        predict(buying, customers, "holdout", seed=3)
+    as_long = predict(buying, customers.assign_attrs(holdout_duration=39.0), "holdout", seed=3)
+    xr.testing.assert_identical(as_long["purchases_mean"], future["purchases_mean"])
 
 
 def test_closed_forms_are_per_draw_and_per_customer(buying, customers):
