@@ -548,6 +548,21 @@ KINDS: dict[str, Kind] = {
             "If they are different ones, nothing is wrong.",
         ),
     ),
+    "short_ids": Kind(
+        "ids that a spreadsheet has shortened",
+        "{customers:,} ids are written like {one}, as a spreadsheet shows numbers of more than eleven digits.",
+        "Their last digits are lost: different customers may have become one.",
+        ("Format the column as text before the file is saved as CSV, or export the orders again.",),
+    ),
+    "total_rows": Kind(
+        "lines of totals among the customers",
+        "{customers:,} customers are called as sums in a report are: {one!r}.",
+        "If they are, all money above them is counted again, and each is a customer of its own.",
+        (
+            "Leave these lines out of the orders (--where, where= in Python), or export the orders without subtotals.",
+            "If a customer really has that name, nothing is wrong.",
+        ),
+    ),
     "never_paid": Kind(
         "{customers:,} customers never paid",
         "{customers:,} of {all:,} customers ({share:.1f} %) have orders and no spend at all, for example {example!r} "

@@ -70,6 +70,8 @@ NUMBERS = {
     "regular": {"share": 91.0, "customers": 300, "every": 4.35, "unit": "week"},
     "few_customers": {"customers": 10, "repeats": 4},
     "alike_ids": {"customers": 2, "one": "'ann'", "other": "'ann\\u200b'"},
+    "short_ids": {"customers": 12, "one": "1.23457E+12"},
+    "total_rows": {"customers": 3, "one": "a Total"},
     "never_paid": {"customers": 40, "all": 1000, "share": 4.0, "example": "17"},
     "no_one_time": {"customers": 100, "odds": 37_648.6},
     "spend_tail": {"top": 50, "customers": 1000, "exponent": 0.8, "error": 0.11},

@@ -4,12 +4,14 @@ Each finds its numbers in the customers alone, against a threshold that stands h
 remedies stand in ``bayes_clv.problems``.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
 
+from bayes_clv.customers.orders.remedies import TOTALS
 from bayes_clv.customers.sequences import PURCHASE_TIMES, places
 from bayes_clv.problems import KINDS, problem
 from bayes_clv.schema import CUSTOMER, UNSTATED, Problem
@@ -18,6 +20,8 @@ from bayes_clv.units import days_per
 # A day that lies further from all others than half of the span in which 99 % of them lie, and half a year, is none of a
 # shop's pauses.
 FAR_SHARE, FAR_DAYS, STRAY = 0.5, 182, 0.01
+# A day that stands for no date, such as 1970-01-01, may be of more customers than strays are.
+ALONE_SHARE = 0.25
 # Below fifty customers anybody may have a tenth of the orders.
 ACCOUNT_SHARE, ACCOUNT_BASE = 0.1, 50
 # Months differ by a thirtieth; of purchases at random one customer in a hundred with three intervals is as regular.
@@ -34,11 +38,14 @@ TAIL, TAIL_LEAST = 0.05, 20
 # What programs put about a text, so that it is not read as a number.
 _QUOTES = "\"'\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 
+# A long number as a spreadsheet shows it in a narrow column, and saves it.
+_SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d\d")
+
 
 def oddities(customers: xr.Dataset) -> list[Problem]:
     """Return what is odd in customers made of orders; what cannot be told of them is not looked at."""
     checks: tuple[Callable[[xr.Dataset], Problem | None], ...] = (
-        *(_far_dates, _alike_ids, _one_account, _regular),
+        *(_far_dates, _alike_ids, _shortened_ids, _total_rows, _one_account, _regular),
         *(_few_customers, _never_paid, _no_one_time, _spend_tail),
     )
     return [found for found in (check(customers) for check in checks) if found is not None]
@@ -53,7 +60,8 @@ def _far_dates(customers: xr.Dataset) -> Problem | None:
     last = first + np.rint(customers["recency"].to_numpy() * days_per(unit)).astype(int)
     days = np.sort(np.concatenate([first, last]))
     gaps = np.diff(days).astype(int)
-    few = int(STRAY * days.size)
+    alone = _day_alone(days)
+    few = int(STRAY * days.size) if alone is None else alone[1]
     if few < 1:
         return None
     middle = int((days[-1 - few] - days[few]).astype(int))
@@ -79,13 +87,52 @@ def _far_dates(customers: xr.Dataset) -> Problem | None:
     )
 
 
+def _day_alone(days: np.ndarray) -> tuple[str, int] | None:
+    """Return at which end one day alone lies far from all others, and how often it is there: what stands for no date.
+
+    Not where it is most of them: a base that came on one day.
+    """
+    different, counts = np.unique(days, return_counts=True)
+    if different.size < 3:
+        return None
+    gaps = np.diff(different).astype(int)
+    spans = {"after": different[-2] - different[0], "before": different[-1] - different[1]}
+    for where, gap, count in (("after", gaps[-1], counts[-1]), ("before", gaps[0], counts[0])):
+        far = gap > max(FAR_DAYS, FAR_SHARE * int(spans[where].astype(int)))
+        if far and count < ALONE_SHARE * days.size:
+            return where, int(count)
+    return None
+
+
+def _shortened_ids(customers: xr.Dataset) -> Problem | None:
+    """Return ids that a spreadsheet showed with six figures, so that different numbers became one."""
+    ids = customers[CUSTOMER].to_numpy()
+    texts = [str(each) for each in ids] if ids.dtype.kind in "OUT" else []
+    found = [each for each in texts if _SHORTENED.fullmatch(each)]
+    return problem("short_ids", "Data", customers=len(found), one=found[0]) if found else None
+
+
+def _total_rows(customers: xr.Dataset) -> Problem | None:
+    """Return customers who are called as the lines of sums of a report are."""
+    ids = customers[CUSTOMER].to_numpy()
+    texts = [str(each) for each in ids] if ids.dtype.kind in "OUT" else []
+    read = [text.strip().rstrip(":").casefold() for text in texts]
+    found = [
+        text
+        for text, low in zip(texts, read, strict=True)
+        if low in TOTALS or low.endswith((" total", " subtotal", " gesamt", " ergebnis"))
+    ]
+    return problem("total_rows", "Data", customers=len(found), one=found[0]) if found else None
+
+
 def _alike_ids(customers: xr.Dataset) -> Problem | None:
     """Return ids that are one and the same to a reader, and customers of their own here."""
     ids = customers[CUSTOMER].to_numpy()
     texts = [each for each in ids if isinstance(each, str)] if ids.dtype.kind in "OUT" else []
     whole = "".join(texts)
     # Of the usual ids, letters, digits and hyphens, no two look alike.
-    if whole.isascii() and not any(mark in whole for mark in "\"'=@"):
+    plain = whole.isascii() and not any(mark in whole for mark in "\"'=@")
+    if plain and not any(text.startswith("0") or text.endswith(".0") for text in texts):
         return None
     written: dict[str, list[str]] = {}
     for text in texts:
@@ -105,6 +152,10 @@ def _as_read(text: str) -> str:
             sign for sign in unicodedata.normalize("NFC", text) if unicodedata.category(sign) != "Cf"
         )
     plain = seen.strip().removeprefix("=").strip(_QUOTES).strip() or seen
+    # Programs that take ids for numbers drop zeros before them, and write .0 behind.
+    whole = plain.removesuffix(".0")
+    if whole.isdecimal():
+        return whole.lstrip("0") or "0"
     return plain.casefold() if "@" in plain else plain
 
 

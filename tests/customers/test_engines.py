@@ -216,3 +216,15 @@ def test_halves_of_the_last_digit_are_rounded_alike(postgres):
     }
     log = halves()
     same(clv.summarize(loaded(postgres, "halves", log), **told), clv.summarize(log, **told))
+
+
+def test_files_that_differ_are_told_with_what_reads_them(tmp_path):
+    """A folder of months, of which a later one has amounts as text: the engine's own error is retold."""
+    for month, spend in (("01", [7, 8]), ("02", ["7,25", "x"])):
+        dates = [f"2024-{month}-02", f"2024-{month}-20"]
+        pd.DataFrame({"customer_id": ["a", "b"], "date": dates, "spend": spend}).to_parquet(
+            tmp_path / f"{month}.parquet"
+        )
+    months = ibis.duckdb.connect().read_parquet(str(tmp_path / "*.parquet"))
+    with pytest.raises(clv.InputError, match="union_by_name=True"):
+        clv.summarize(months)

@@ -168,3 +168,42 @@ def test_letters_in_one_character_and_in_two_and_addresses_in_capitals(orders):
     # Capitals tell ids apart that are no addresses, and so do accents.
     named.loc[named.index[:10], "customer_id"] = ["0015A", "0015a", "Rene", "Ren\u00e9", "o'neil"] * 2
     assert codes(summarized(named)) == []
+
+
+@pytest.mark.parametrize(
+    ("day", "where"), [("1970-01-01", "before"), ("1900-01-01", "before"), ("2099-12-31", "after")]
+)
+def test_a_day_that_stands_for_none_may_be_of_many(orders, day, where):
+    placed = orders.assign(date=orders["date"].where(np.arange(len(orders)) % 25 > 0, pd.Timestamp(day)))
+    found = [each for each in oddities(clv.summarize(placed)) if each.code == "dates_far"]
+    assert [(each.numbers["day"], each.numbers["where"]) for each in found] == [(day, where)]
+
+
+def test_a_base_that_came_on_one_day_is_not_far(orders):
+    """Its first day is of everybody, and who came back did so much later."""
+    late = pd.DataFrame({"customer_id": range(300), "date": pd.Timestamp("2020-01-01"), "spend": 1.0})
+    back = late.assign(date=pd.Timestamp("2021-01-01") + pd.to_timedelta(np.arange(300) % 90, "D"))
+    assert "dates_far" not in [each.code for each in oddities(clv.summarize(pd.concat([late, back])))]
+
+
+def test_ids_that_a_spreadsheet_has_shortened(orders):
+    ids = orders["customer_id"].astype(str).where(np.arange(len(orders)) % 9 > 0, "1.23457E+12")
+    found = [
+        each for each in oddities(clv.summarize(orders.assign(customer_id=ids))) if each.code == "short_ids"
+    ]
+    assert [(each.numbers["customers"], each.numbers["one"]) for each in found] == [(1, "1.23457E+12")]
+
+
+@pytest.mark.parametrize("again", ["0{}", "{}.0"])
+def test_a_number_in_two_spellings(orders, again):
+    ids = orders["customer_id"].astype(str)
+    ids = ids.where(np.arange(len(orders)) % 5 > 0, ids.map(again.format))
+    assert "alike_ids" in [each.code for each in oddities(clv.summarize(orders.assign(customer_id=ids)))]
+
+
+def test_subtotals_with_a_date(orders):
+    sums = orders.groupby("customer_id", as_index=False).agg(date=("date", "max"), spend=("spend", "sum"))
+    whole = pd.concat([orders, sums.assign(customer_id=sums["customer_id"] + " Total")])
+    (found,) = [each for each in oddities(clv.summarize(whole)) if each.code == "total_rows"]
+    assert found.numbers["customers"] == len(sums)
+    assert "total_rows" not in [each.code for each in oddities(clv.summarize(orders))]

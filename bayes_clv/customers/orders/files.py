@@ -87,7 +87,7 @@ def open_file(
     if path.is_dir():
         raise InputError(
             f"{str(path)!r} is a folder. Pass one file, or open all of them with Ibis and pass that table: "
-            "ibis.read_parquet('folder/*.parquet')."
+            "ibis.read_parquet('folder/*.parquet', union_by_name=True)."
         )
     name = path.name.lower()
     extension = Path(name.removesuffix(".gz")).suffix

@@ -81,9 +81,17 @@ def _run(path: Path | None, action: Callable[..., Any], *arguments: Any, **optio
     try:
         return action(*arguments, **options)
     except duckdb.Error as error:
-        if path is None:
-            raise
-        raise files.unreadable(path, error) from None
+        raise (_unreadable(error) if path is None else files.unreadable(path, error)) from None
+
+
+def _unreadable(error: Exception) -> InputError:
+    """Return the error to show when DuckDB gave up in the middle of a table: of many files that differ, mostly."""
+    said = str(error).strip().splitlines()
+    return InputError(
+        f"The order log cannot be read to its end; its engine says: {said[0][:300] if said else type(error).__name__} "
+        "Files whose columns differ are read together with ibis.read_parquet('folder/*.parquet', union_by_name=True), "
+        "where a column has one type in all of them."
+    )
 
 
 def open_orders(orders: Any, reading: Reading) -> OrderLog:
@@ -115,7 +123,7 @@ def open_orders(orders: Any, reading: Reading) -> OrderLog:
         engines.refuse_instants(backend, raw, reading)
         kept = not engines.can_parse(backend, raw, reading)
         if kept:
-            whole = ibis.memtable(_first_that_goes(engines.handed_over, backend, whole, raw))
+            whole = ibis.memtable(_run(None, _first_that_goes, engines.handed_over, backend, whole, raw))
             backend = ibis.duckdb.connect()
     else:
         files.refuse_encoding(reading.encoding, "the orders are a table")
